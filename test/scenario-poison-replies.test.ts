@@ -15,6 +15,8 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 const CALLERS = 10;
 const ROUNDS = 30;
 const PAUSE_MS = 100;
+/** Of each kind in each thread the first at once, and every ten seconds how many there were. */
+const MOST_LINES = 40;
 /** More than what is prefetched. */
 const FORGED = 400;
 
@@ -59,6 +61,8 @@ describe('reply addresses that RabbitMQ closes the connection over', () => {
       ({ msg, connection }) => msg === 'connection waiting' && !String(connection).endsWith('reply-trial'),
     );
     assert.deepEqual(lost, [], 'no other connection was lost');
+    const said = host.log.filter(({ msg }) => msg.startsWith('connection waiting'));
+    assert.ok(said.length > 0 && said.length <= MOST_LINES, `${said.length} lines, and no flood`);
   });
 
   it('keep nobody waiting who comes after more of them than the host takes at once', async (t) => {

@@ -122,6 +122,20 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
     ],
     ['an object without a prototype', 'Object.create(null)'],
     ['a symbol', `Symbol('no')`],
+    // n.b. whoever copies such a text takes more than the heap of a thread has, and V8 ends the process for it.
+    ['an error of 2^28 letters', `new Error('x'.repeat(2 ** 28))`],
+    ['an error that holds 2^28 letters', `Object.assign(new Error('x'), { more: 'x'.repeat(2 ** 28) })`],
+    ['an error made from one of 2^28 letters', `new Error('x', { cause: new Error('x'.repeat(2 ** 28)) })`],
+    ['a text of 2^28 letters', `'x'.repeat(2 ** 28)`],
+    ['a list of a million texts', `new Array(1e6).fill('x'.repeat(200))`],
+    [
+      'an error of BEDS that no reply holds',
+      `Object.assign(new Error('x'.repeat(5e7)), { [Symbol.for('beds.error')]: true, code: 'BEDS_TEMPLATE_CONFLICT', status: 'conflict', verdict: 'ack', retryable: false })`,
+    ],
+    [
+      'an error of BEDS whose hint no reply holds',
+      `Object.assign(new Error('x'), { [Symbol.for('beds.error')]: true, code: 'BEDS_TEMPLATE_CONFLICT', status: 'conflict', verdict: 'ack', retryable: false, hint: 'x'.repeat(1e7) })`,
+    ],
   ];
   it('may be anything: it is counted, and every request that ends with it is answered', async (t) => {
     const operations: Record<string, BundleOperation> = {};
@@ -154,7 +168,8 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
           { mode: 'read', run: `setTimeout(() => { throw ${expression}; }, 100); return VERSION;` } as const,
         ] as const,
     );
-    const config = { supervisor: { restartIntensity: 100, drainTimeoutMs: 5_000 } };
+    const threads = { default: { count: 2, heapMb: 128 } };
+    const config = { supervisor: { restartIntensity: 100, drainTimeoutMs: 5_000 }, threads };
     const serving = [noteVersion('1.0.0', undefined, { operations: Object.fromEntries(late) })];
     const canaryHost = await startCanaryHost(t, { services, serving, config, rollout: { maxStrikes: 1_000 } });
     const client = await canaryHost.host.connectClient();
@@ -253,6 +268,32 @@ describe('what a template prints', { timeout: TEST_MS }, () => {
       'what cannot be written',
       ({ msg, fields }) => msg === 'given' && typeof fields === 'string',
     );
+    assert.deepEqual(told(canaryHost, ENDED), []);
+  });
+
+  it('is a line of any length that a line may have, whatever it is, and ends no thread', async (t) => {
+    const large = {
+      text: `ctx.log.info('x'.repeat(2 ** 28));`,
+      error: `ctx.log.info('of an error', { error: new Error('x'.repeat(2 ** 28)) });`,
+      bytes: `ctx.log.info('of bytes', { file: Buffer.alloc(5e7, 97) });`,
+      list: `ctx.log.info('of a list', { list: new Array(1e6).fill('x'.repeat(200)) });`,
+      map: `ctx.log.info('of a map', { map: new Map([['x', 'x'.repeat(2 ** 28)]]) });`,
+      printed: `console.log('x'.repeat(2 ** 27)); process.stdout.write('x'.repeat(2 ** 27));`,
+    };
+    const prints = Object.entries(large).map(
+      ([name, code]) => [name, { mode: 'read', run: `${code} return VERSION;` } as const] as const,
+    );
+    const serving = [noteVersion('1.0.0', undefined, { operations: Object.fromEntries(prints) })];
+    const config = { threads: { default: { count: 1, heapMb: 256 } } };
+    const canaryHost = await startCanaryHost(t, { services, serving, config });
+    const client = await canaryHost.host.connectClient();
+    for (const [name] of prints) assert.equal(await client.domain('notes').call(name, {}), '1.0.0', name);
+    const { host } = canaryHost;
+    await host.logged('the text', ({ msg }) => msg === 'a text of 268,435,456 letters');
+    for (const what of ['of an error', 'of bytes', 'of a list', 'of a map']) {
+      const { fields } = await host.logged(what, ({ msg }) => msg === what);
+      assert.equal(fields, 'it holds what cannot be written');
+    }
     assert.deepEqual(told(canaryHost, ENDED), []);
   });
 

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { ConnectionChange } from '#sdk/amqp';
+import { readable } from '../errors/thrown.js';
 
 /**
  * Everything the host says about itself. Low layers publish here; the log, the metrics and the status subscribe. A channel
@@ -80,5 +81,6 @@ const MAX_CHARACTERS = 8_192;
 
 /** What code gives to one line of the log: its lines are counted, and none of them may be of any length. */
 export function shorten(text: string): string {
-  return text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS)}…` : text;
+  const given = readable(text);
+  return given.length > MAX_CHARACTERS ? `${given.slice(0, MAX_CHARACTERS)}…` : given;
 }

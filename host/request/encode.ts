@@ -1,6 +1,7 @@
 import { type BedsError, type ErrorStatus, isBedsError, type Json } from '@beds/sdk';
 import type { ServedBy } from '#sdk/template';
 import { requestErrors } from '../errors/request.js';
+import { textOf } from '../errors/thrown.js';
 
 /** The answer to one request as JSON text; texts are joined when a batch is answered. */
 export function encodeSuccess(id: string, result: OperationResult, byJson: string): string {
@@ -52,11 +53,11 @@ export function toReplyError(error: unknown): BedsError {
   return requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT', undefined, { cause: error });
 }
 
-/** Templates make errors of BEDS as well: one that lacks what is counted by, or throws when it is read, is none. */
+/** Templates make errors of BEDS as well: one that lacks what is counted by, whose text has no end, or that throws when it is read, is none. */
 function isWhole(error: BedsError): boolean {
   try {
-    const { code, status, message } = error;
-    return typeof code === 'string' && typeof message === 'string' && Object.hasOwn(STATUSES, status);
+    const [code, message] = [textOf(error, 'code'), textOf(error, 'message')];
+    return code !== undefined && message !== undefined && Object.hasOwn(STATUSES, error.status);
   } catch {
     return false;
   }

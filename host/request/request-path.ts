@@ -527,7 +527,11 @@ export class RequestPath implements ContextHost {
     if (attempt.isObserved) generation?.counts.took(performance.now() - receivedAtMs);
     const told = isRepeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
     const byJson = operation?.byJson ?? generation?.byJson ?? this.#unservedBy(request.domain);
-    const text = this.#traced(attempt, failureText(request.id, told, byJson), told);
+    const text = this.#traced(
+      attempt,
+      failureText(request.id, told, { byJson, maxBytes: this.#limits.maxReplyBytes }),
+      told,
+    );
     // n.b. of a request that came too late the caller may have gone, or have another clock.
     const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
     // n.b. a template may throw an error with any verdict; what is answered is not delivered again.
@@ -799,10 +803,16 @@ function afterBegunWrite(failure: BedsError): BedsError {
   return new BedsError(code, { message, status, verdict, action }, field === undefined ? {} : { field });
 }
 
-/** n.b. what a template throws as an error of BEDS may carry what JSON cannot write, and somebody waits for an answer. */
-function failureText(id: string, failure: BedsError, byJson: string): string {
+/** n.b. what a template throws as an error of BEDS may carry what JSON cannot write, or no reply holds, and somebody waits for an answer. */
+function failureText(
+  id: string,
+  failure: BedsError,
+  { byJson, maxBytes }: { readonly byJson: string; readonly maxBytes: number },
+): string {
   try {
-    return encodeFailure(id, failure, byJson);
+    const text = encodeFailure(id, failure, byJson);
+    checkSize(text, maxBytes);
+    return text;
   } catch {
     return encodeFailure(id, requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT'), byJson);
   }

@@ -42,7 +42,7 @@ export function firstPlace(stack: string, files: readonly MappedFile[]): string 
 }
 
 export function stackOf(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return String(error);
+  if (typeof error !== 'object' || error === null) return wordsFor(error);
   return textOf(error, 'stack') ?? 'an object without a stack';
 }
 

@@ -26,7 +26,7 @@ function makeTemplateConsole(write: (level: ConsoleLevel, text: string) => void)
   let made: Console | undefined;
   const stream = {
     write: (text: string): void => {
-      write(level, shorten(text.replace(/\n$/, '')));
+      write(level, shorten(text).replace(/\n$/, ''));
     },
   } as unknown as NodeJS.WritableStream;
   const call = (name: string, args: readonly unknown[]): void => {
@@ -199,7 +199,7 @@ function makeProcess(isLoaded: () => boolean, print: NonNullable<TemplateHooks['
   };
   const refused = ['exit', 'reallyExit', 'kill', 'abort', 'chdir', 'dlopen', 'binding', 'on', 'once', 'off', 'emit'];
   const stream = (level: ConsoleLevel): object =>
-    Object.freeze({ isTTY: false, write: (text: unknown) => (print(level, shorten(String(text).trimEnd())), true) });
+    Object.freeze({ isTTY: false, write: (text: unknown) => (print(level, shorten(String(text)).trimEnd()), true) });
   return Object.freeze({
     ...Object.fromEntries(refused.map((name) => [name, Object.freeze(refuse(name))])),
     env: Object.freeze({}),

@@ -6,8 +6,10 @@ import { loadBrokers } from '../brokers/pool.js';
 import type { SecretUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
 import { textOf, wordsFor } from '../errors/thrown.js';
+import { shorten } from '../observe/channels.js';
 import { RequestContext, RequestDeadline } from '../request/template-context.js';
 import { loadAdapters } from '../stores/factory.js';
+import { framesOf } from '../template/map-stack.js';
 import { sealRealm } from '../template/seal-realm.js';
 import type { PlainError, ProcessMessage, ProcessStart, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { CrashBreadcrumbs } from './trail.js';
@@ -78,8 +80,19 @@ async function openThread(data: ThreadData, urls: SecretUrls, port: SupervisorPo
 
 function toPlain(error: unknown): PlainError {
   const code = isBedsError(error) ? (textOf(error, 'code') ?? FAILED) : FAILED;
-  const stack = textOf(error, 'stack');
-  return { code, message: wordsFor(error), ...(stack === undefined ? {} : { stack }) };
+  const { message, stack } = bareError(error);
+  return { code, message, ...(stack === undefined ? {} : { stack }) };
+}
+
+/**
+ * An error as another thread is told of it: what hangs on one that code threw may be of any size. Its frames say whose it is. n.b. Node
+ * copies all of an error that ends a thread.
+ */
+function bareError(thrown: unknown): Error {
+  const error = new Error(shorten(wordsFor(thrown)));
+  const stack = textOf(thrown, 'stack') ?? error.message;
+  error.stack = stack === shorten(stack) ? stack : `Error: ${error.message}\n${shorten(framesOf(thrown))}`;
+  return error;
 }
 
 async function runAsThread(port: NonNullable<typeof parentPort>): Promise<void> {
@@ -91,7 +104,7 @@ async function runAsThread(port: NonNullable<typeof parentPort>): Promise<void> 
       // The other threads must know before RabbitMQ gives them what this one had not finished.
       port.postMessage({ kind: 'ending' } satisfies ThreadMessage);
       new CrashBreadcrumbs(data.breadcrumbs).awaitEnd(MAY_END_MS);
-      throw error;
+      throw bareError(error);
     },
     close: () => port.close(),
   });
@@ -134,8 +147,8 @@ function tellParent(message: ProcessMessage, onSent: () => void = () => undefine
 }
 
 function endProcessFor(error: unknown): void {
-  const reason = textOf(error, 'stack') ?? wordsFor(error);
-  tellParent({ kind: 'fatal', reason }, endProcess);
+  const { message, stack = message } = bareError(error);
+  tellParent({ kind: 'fatal', reason: stack }, endProcess);
 }
 
 /** n.b. `process.kill` is gone once the realm is sealed, and the way that it takes as well. */

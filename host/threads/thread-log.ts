@@ -27,6 +27,9 @@ type Fields = LogMessage['fields'];
 /** The supervisor joins the lines of all threads for longer; this keeps a flood away from it. */
 const THREAD_JOIN_MS = 1_000;
 const FRAME = /^\s+at .*$/m;
+const UNWRITABLE = 'it holds what cannot be written';
+/** The fields of a line are written, and sent to another thread, as a whole: of more than this neither is tried. */
+const MOST_LETTERS_OF_FIELDS = 1_048_576;
 
 /**
  * Subscribes to what happens in this thread and sends it to the supervisor's log; faults become events as well. What it
@@ -42,14 +45,26 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
       sendLine(send, { kind: 'log', ...line, joined: { ...kind, count } });
     },
   });
+  // n.b. what others send can cost a connection, and may come many times a second.
+  const warn = (
+    message: string,
+    fields: Fields,
+    { of, error }: { readonly of: string; readonly error: unknown },
+  ): void => {
+    const key = [message, of, ...causeOfFault(error)].join(' ');
+    joined.add({ level: 'warn', message, fields }, { key, writer: writerOf() });
+  };
   subscribe(connectionChannel.name, (message) => {
     const { connection, state, waitMs, error } = message as ConnectionChange;
-    const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
-    log(level, `connection ${state}`, { connection, waitMs, error: describe(error) });
+    const fields = { connection, waitMs, error: describe(error) };
+    if (state === 'waiting' || state === 'blocked') warn(`connection ${state}`, fields, { of: connection, error });
+    else log('debug', `connection ${state}`, fields);
   });
   subscribe(brokerChannel.name, (message) => {
     const { broker, event, queue, error } = message as BrokerEvent;
-    log(event === 'consuming' ? 'debug' : 'warn', `broker ${event}`, { broker, queue, error: describe(error) });
+    const fields = { broker, queue, error: describe(error) };
+    if (event === 'consuming') log('debug', `broker ${event}`, fields);
+    else warn(`broker ${event}`, fields, { of: `${broker} ${queue ?? ''}`, error });
   });
   subscribe(faultChannel.name, (message) => {
     const { where, error, domain, version, hash, requestId, traceparent } = message as FaultEvent;
@@ -72,10 +87,12 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     const rest = { ...event, traceId: traceIdOf(event.traceparent) };
     // n.b. typed as text, and given by code that need not be.
     const text = shorten(typeof given === 'string' ? given : wordsFor(given));
-    const json = jsonOf(fields);
+    const isTooMuch = leftOf(fields, MOST_LETTERS_OF_FIELDS) < 0;
+    const json = isTooMuch ? UNWRITABLE : jsonOf(fields);
     const key = ['log', level, rest.domain, rest.version, text, json].join(' ');
+    const isWhole = !isTooMuch && shorten(json) === json;
     joined.add(
-      { level, message: text, fields: { ...rest, fields: shorten(json) === json ? fields : shorten(json) } },
+      { level, message: text, fields: { ...rest, fields: isWhole ? fields : shorten(json) } },
       { key, writer: writerOf(rest.domain, rest.version) },
     );
   });
@@ -101,8 +118,29 @@ function sendLine(send: (message: LogMessage) => void, message: LogMessage): voi
     send(message);
   } catch {
     const { domain, version, requestId } = message.fields;
-    const fields = 'it holds what cannot be written';
-    send({ ...message, fields: { domain, version, requestId, fields } });
+    send({ ...message, fields: { domain, version, requestId, fields: UNWRITABLE } });
+  }
+}
+
+/** What is left of so many letters and bytes after this value; below 0: it has more, or cannot be looked at. */
+function leftOf(value: unknown, letters: number, seen: Set<object> = new Set()): number {
+  if (typeof value === 'string') return letters - value.length;
+  if (typeof value !== 'object' || value === null || seen.has(value)) return letters - 1;
+  seen.add(value);
+  try {
+    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return letters - value.byteLength;
+    if (value instanceof Map || value instanceof Set)
+      return value.size > letters ? -1 : leftOf([...(value as Iterable<unknown>)], letters, seen);
+    let left = letters - (Array.isArray(value) ? value.length : 1);
+    // n.b. of an error what matters is not enumerable.
+    const names = left < 0 ? [] : Object.getOwnPropertyNames(value);
+    for (const name of names) {
+      if (left < 0) break;
+      left = leftOf((value as Readonly<Record<string, unknown>>)[name], left - name.length, seen);
+    }
+    return left;
+  } catch {
+    return -1;
   }
 }
 
@@ -124,7 +162,7 @@ function describe(error: unknown): unknown {
   const stack = textOf(error, 'stack');
   return {
     message: shorten(wordsFor(error)),
-    ...(code === undefined ? {} : { code }),
+    ...(code === undefined ? {} : { code: shorten(code) }),
     ...(stack === undefined ? {} : { stack: shorten(stack) }),
   };
 }
