@@ -16,7 +16,7 @@ const CALLERS = 10;
 const ROUNDS = 30;
 const PAUSE_MS = 100;
 /** Of each kind in each thread the first at once, and every ten seconds how many there were. */
-const MOST_LINES = 40;
+const MOST_LINES = 30;
 /** More than what is prefetched. */
 const FORGED = 400;
 
