@@ -88,7 +88,7 @@ describe('results of MongoDB', () => {
   for (const [where, make] of Object.entries(LONG)) {
     it(`are refused by their bytes where those are in a ${where}`, async (t) => {
       const on = `long_${where}`;
-      const rows = Array.from({ length: 10 }, (_, _id) => ({ _id, v: make('x'.repeat(MEGABYTE)) }) as Document);
+      const rows = Array.from({ length: 10 }, (_, _id): Document => ({ _id, v: make('x'.repeat(MEGABYTE)) }));
       try {
         await dba.db().collection(on).insertMany(rows);
         await dba.db().collection(on).findOne({});

@@ -82,21 +82,23 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     if (event === 'waiting') log('warn', `writes of ${domain} wait for store ${store}`, { domain, store, code, error });
     else log('info', `writes of ${domain} go on`, { domain, store });
   });
-  subscribe(templateLogChannel.name, (message) => {
-    const { level, fields, message: given, ...event } = message as TemplateLogEvent;
-    const rest = { ...event, traceId: traceIdOf(event.traceparent) };
-    // n.b. typed as text, and given by code that need not be.
-    const text = shorten(typeof given === 'string' ? given : wordsFor(given));
-    const isTooMuch = leftOf(fields, MOST_LETTERS_OF_FIELDS) < 0;
-    const json = isTooMuch ? UNWRITABLE : jsonOf(fields);
-    const key = ['log', level, rest.domain, rest.version, text, json].join(' ');
-    const isWhole = !isTooMuch && shorten(json) === json;
-    joined.add(
-      { level, message: text, fields: { ...rest, fields: isWhole ? fields : shorten(json) } },
-      { key, writer: writerOf(rest.domain, rest.version) },
-    );
-  });
+  subscribe(templateLogChannel.name, (message) => addTemplateLine(joined, message as TemplateLogEvent));
   return () => joined.flush();
+}
+
+function addTemplateLine(joined: JoinedLines, logged: TemplateLogEvent): void {
+  const { level, fields, message: given, ...event } = logged;
+  const rest = { ...event, traceId: traceIdOf(event.traceparent) };
+  // n.b. typed as text, and given by code that need not be.
+  const text = shorten(typeof given === 'string' ? given : wordsFor(given));
+  const isTooMuch = leftOf(fields, MOST_LETTERS_OF_FIELDS) < 0;
+  const json = isTooMuch ? UNWRITABLE : jsonOf(fields);
+  const key = ['log', level, rest.domain, rest.version, text, json].join(' ');
+  const isWhole = !isTooMuch && shorten(json) === json;
+  joined.add(
+    { level, message: text, fields: { ...rest, fields: isWhole ? fields : shorten(json) } },
+    { key, writer: writerOf(rest.domain, rest.version) },
+  );
 }
 
 function writerOf(domain = 'the host', version = ''): string {
@@ -123,7 +125,7 @@ function sendLine(send: (message: LogMessage) => void, message: LogMessage): voi
 }
 
 /** What is left of so many letters and bytes after this value; below 0: it has more, or cannot be looked at. */
-function leftOf(value: unknown, letters: number, seen: Set<object> = new Set()): number {
+function leftOf(value: unknown, letters: number, seen = new Set<object>()): number {
   if (typeof value === 'string') return letters - value.length;
   if (typeof value !== 'object' || value === null || seen.has(value)) return letters - 1;
   seen.add(value);
