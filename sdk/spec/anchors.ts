@@ -187,6 +187,12 @@ function equalities(
   });
 }
 
+/** Records of one type, as far as they fit. */
+interface Filtered {
+  readonly record: string;
+  readonly where?: Formula | undefined;
+}
+
 /** What is locked at a point of an action: rows by name, and whole types of record. */
 interface Locked {
   readonly rows: ReadonlyMap<string, string>;
@@ -215,11 +221,11 @@ function isLocked(
 export function anchorActions(model: Model, findings: Findings, ranks: readonly string[]): AnchoredActions {
   const inOrder = orderOf(ranks);
   const anchors = new Map<string, Anchor[]>();
-  const remember = (set: SetFormula, anchor: Omit<Anchor, 'fields'>): void => {
-    const all = anchors.get(set.record) ?? [];
+  const remember = (looked: Looked, anchor: Omit<Anchor, 'fields'>): void => {
+    const all = anchors.get(looked.record) ?? [];
     const same = all.find(({ record, via }) => record === anchor.record && via === anchor.via);
-    const fields = [...new Set([...(same?.fields ?? []), ...fieldsOf(set)])];
-    anchors.set(set.record, [...all.filter((one) => one !== same), { ...anchor, fields }]);
+    const fields = [...new Set([...(same?.fields ?? []), ...looked.fields])];
+    anchors.set(looked.record, [...all.filter((one) => one !== same), { ...anchor, fields }]);
   };
   const anchored = new Map(
     model.actions.map(
@@ -250,24 +256,36 @@ interface AnchoringOptions {
   readonly model: Model;
   readonly findings: Findings;
   readonly action: ActionDraft;
-  readonly remember: (set: SetFormula, anchor: Omit<Anchor, 'fields'>) => void;
+  readonly remember: (looked: Looked, anchor: Omit<Anchor, 'fields'>) => void;
+}
+
+/** What an action decides by: so it must not change meanwhile. */
+interface Looked {
+  readonly record: string;
+  readonly fields: readonly string[];
 }
 
 class Anchoring {
   readonly #options: AnchoringOptions;
+  /** Types of record of which a value is chosen that no other has: they are locked first. */
+  readonly #chosenFrom = new Set<string>();
 
   constructor(options: AnchoringOptions) {
     this.#options = options;
   }
 
   run(): readonly CheckedStep[] {
-    return this.#steps(this.#options.action.steps, { rows: new Map(), whole: new Set(), keys: [] });
+    const steps = this.#steps(this.#options.action.steps, { rows: new Map(), whole: new Set(), keys: [] });
+    const path = `actions.${this.#options.action.name}.steps`;
+    const locks = [...this.#chosenFrom].map((record): CheckedStep => ({ path, op: 'lock', record }));
+    return [...this.#options.inOrder(locks), ...steps];
   }
 
   #steps(steps: readonly CheckedStep[], before: Locked): readonly CheckedStep[] {
     let locked = before;
     return steps.flatMap((step) => {
       const added: CheckedStep[] = [];
+      if (step.op === 'read' && step.message === undefined && !this.#isHeld(step, locked)) this.#choose(step);
       for (const set of formulasOf(step).flatMap(partsOf)) {
         if (set.node !== 'set' || !isDecisive(set, this.#options.action, this.#options.model)) continue;
         const lock = this.#anchor(set, { step, locked });
@@ -298,17 +316,14 @@ class Anchoring {
     const { model, findings, remember } = this.#options;
     const { shapes } = model;
     if (locked.whole.has(set.record)) {
-      remember(set, { record: set.record });
+      remember({ record: set.record, fields: fieldsOf(set) }, { record: set.record });
       return undefined;
     }
     const fixed = equalities(set.where, set.record);
-    const references = fixed.flatMap(({ field, value }) => {
-      const to = field.type.kind === 'reference' ? shapes.get(field.type.record) : undefined;
-      return to?.key === undefined ? [] : [{ field: field.field, record: to.name, key: to.key, value }];
-    });
+    const references = this.#referencesIn(set);
     const held = references.find(({ record, value }) => isLocked(locked, { record, value, shapes }));
     if (held !== undefined) {
-      remember(set, { record: held.record, via: held.field });
+      remember({ record: set.record, fields: fieldsOf(set) }, { record: held.record, via: held.field });
       return undefined;
     }
     if (
@@ -316,8 +331,10 @@ class Anchoring {
         set,
         fixed.map(({ field }) => field.field),
       )
-    )
+    ) {
+      if (step.op !== 'check') this.#choose(set);
       return undefined;
+    }
     const [first] = references.filter(
       ({ value }) =>
         !partsOf(value).some(
@@ -340,8 +357,40 @@ class Anchoring {
       });
       return undefined;
     }
-    remember(set, { record: first.record, via: first.field });
+    remember({ record: set.record, fields: fieldsOf(set) }, { record: first.record, via: first.field });
     return { step: lockStep(first, { path: step.path, shapes }), key: keyId(first.record, first.value) };
+  }
+
+  /** The references of its own that a filter fixes. */
+  #referencesIn({ record, where }: Filtered) {
+    return equalities(where, record).flatMap(({ field, value }) => {
+      const to = field.type.kind === 'reference' ? this.#options.model.shapes.get(field.type.record) : undefined;
+      return to?.key === undefined ? [] : [{ field: field.field, record: to.name, key: to.key, value }];
+    });
+  }
+
+  /** Whether nobody else changes what is found: its type is locked, or a record that it belongs to. */
+  #isHeld(filtered: Filtered, locked: Locked): boolean {
+    const { shapes } = this.#options.model;
+    return (
+      locked.whole.has(filtered.record) ||
+      this.#referencesIn(filtered).some(({ record, value }) => isLocked(locked, { record, value, shapes }))
+    );
+  }
+
+  /**
+   * An action that looks whether a value is taken may take another one then: a number behind a slug, or the record that is there
+   * already. The rule that no two share it would refuse all but one of those that look at once.
+   */
+  #choose({ record, where }: Filtered): void {
+    const { action, model, remember } = this.#options;
+    const fixed = equalities(where, record).map(({ field }) => field.field);
+    const fields = this.#uniqueIn(record, fixed);
+    const isTaken = (write: Write): boolean =>
+      write.record === record && (write.kind === 'insert' || fields.some((field) => write.fields.includes(field)));
+    if (fields.length === 0 || footprintsOf(model).get(action.name)?.writes.some(isTaken) !== true) return;
+    remember({ record, fields }, { record });
+    this.#chosenFrom.add(record);
   }
 
   #knows(row: string): boolean {
@@ -351,13 +400,20 @@ class Anchoring {
   /** Where the set fixes a key or a unique rule, the database itself keeps two from being there. */
   #isUnique(set: SetFormula, fixed: readonly string[]): boolean {
     if (set.function !== 'exists' && set.function !== 'count' && set.function !== 'first') return false;
-    const record = this.#options.model.records.find(({ name }) => name === set.record);
+    const key = this.#options.model.records.find(({ name }) => name === set.record)?.key ?? [];
+    const isKey = key.length > 0 && key.every((name) => fixed.includes(name));
+    return isKey || this.#uniqueIn(set.record, fixed).length > 0;
+  }
+
+  /** The fields of a rule that no two records share, where all of them are fixed. */
+  #uniqueIn(name: string, fixed: readonly string[]): readonly string[] {
+    const record = this.#options.model.records.find((one) => one.name === name);
     const rules = (record?.unique ?? [])
       .filter(({ when }) => when === undefined)
       .map(({ fields }) => fields.map((field) => (field.node === 'field' ? field.field : '')));
-    return [record?.key ?? [], ...rules].some(
-      (names) => names.length > 0 && names.every((name) => fixed.includes(name)),
-    );
+    const isGiven = typeof record?.spec.key === 'object';
+    const all = isGiven ? [record.key, ...rules] : rules;
+    return all.find((names) => names.length > 0 && names.every((one) => fixed.includes(one))) ?? [];
   }
 }
 
