@@ -622,6 +622,42 @@ describe('what models get wrong', () => {
     }
   });
 
+  it('takes a state that comes by itself without a move', () => {
+    const document = seats((all) => {
+      const { states, expires } = place(all);
+      states.moves[1].to = ['sold'];
+      expires.set = ["state = 'free'", 'session = null', 'held_until = null'];
+      states.moves.push({ from: 'lapsed', to: ['free'] });
+      field(place(all), 'state')['values'].push('lapsed');
+      expires.set[0] = "state = 'lapsed'";
+    });
+    const { problems } = checkSpecification(document);
+    assert.deepEqual(
+      problems.filter(({ path }) => path.includes('states')),
+      [],
+    );
+  });
+
+  it('lets actions that choose what no other has go one at a time', () => {
+    const find = { op: 'read', record: 'page', as: 'twin', where: 'slug = :wish' };
+    const choose = { op: 'let', values: ["chosen = if(twin is null, :wish, concat(:wish, '-2'))"] };
+    const chooseBySet = { op: 'let', values: ["chosen = if(exists(page where slug = :wish), 'b', :wish)"] };
+    const refuse = { op: 'check', rule: 'not exists(page where slug = :wish)', message: 'Taken.' };
+    const add = { op: 'insert', record: 'page', set: ['site = :site', 'slug = chosen', 'no = :no'], as: 'p' };
+    const inSite = { op: 'read', record: 'page', as: 'twin', where: 'site = s.id and no = :no' };
+    const site = { op: 'read_for_update', record: 'site', as: 's', where: 'id = :site', message: 'No such site.' };
+    const wish = { op: 'let', values: ['chosen = :wish'] };
+    const firstOf = (steps: readonly unknown[]): unknown => {
+      const { checked, problems } = checkSpecification(pages(steps));
+      assert.deepEqual(problems, []);
+      return checked?.actions[0]?.steps[0]?.op;
+    };
+    assert.equal(firstOf([find, choose, add]), 'lock');
+    assert.equal(firstOf([chooseBySet, add]), 'lock');
+    assert.equal(firstOf([refuse, wish, add]), 'check');
+    assert.equal(firstOf([site, inSite, wish, add]), 'read_for_update');
+  });
+
   it('refuses a rule that is only true for a moment', () => {
     found(
       seats((all) => place(all)['rules'].push({ rule: 'held_until > @now', message: 'No.' })),
@@ -868,6 +904,34 @@ function filings(rule: string): unknown {
         ],
       },
     ],
+    assumptions: [],
+    questions: [],
+  };
+}
+
+/** Pages of sites with an action that adds one, by these steps. */
+function pages(steps: readonly unknown[]): unknown {
+  const wish = { name: 'wish', description: 'Wanted address', type: 'text' };
+  const no = { name: 'no', description: 'Number in its site', type: 'integer' };
+  const site = { name: 'site', description: 'Its site', type: 'reference', references: 'site' };
+  return {
+    beds: 1,
+    domain: 'pages',
+    description: 'Pages of sites.',
+    store: 'main',
+    zone: 'Europe/Zurich',
+    records: [
+      {
+        name: 'page',
+        description: 'A page',
+        key: 'auto',
+        operations: [],
+        fields: [site, { ...wish, name: 'slug', letter_case: 'lower' }, no],
+        unique: [{ fields: ['slug'] }, { fields: ['site', 'no'] }],
+      },
+      { name: 'site', description: 'A site', key: 'auto', operations: ['create'], fields: [{ ...wish, name: 'name' }] },
+    ],
+    actions: [{ name: 'add', description: 'Adds a page', args: [site, wish, no], steps }],
     assumptions: [],
     questions: [],
   };

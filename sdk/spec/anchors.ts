@@ -518,7 +518,7 @@ function writerLock(
   }
   options.findings.error(step.path, 'unanchored', {
     message: `actions decide by all of ${'record' in step ? step.record : 'it'} of one ${record}, and this writes those of several: lock it as they do.`,
-    example: `{"op": "read_for_update", "record": "${record}", …} first, and "${via} = " it in the where`,
+    example: `{"op": "for_each_row", "record": "${record}", "as": "one", …} around it, and "${via} = one.${key ?? 'id'}" in its where`,
   });
   return undefined;
 }

@@ -604,7 +604,9 @@ function checkStates(findings: Findings, spec: RecordSpec, shape: ShapedRecord |
       });
     }
   }
-  const reached = new Set([states.start]);
+  // n.b. what ends by itself needs no move: every reader sees the new state, whoever writes it later.
+  const ended = values.filter((value) => spec.expires?.set?.some((text) => text.includes(`'${value}'`)) === true);
+  const reached = new Set([states.start, ...ended]);
   for (let size = 0; size !== reached.size;) {
     size = reached.size;
     const next = states.moves.filter(({ from }) => reached.has(from)).flatMap(({ to }) => to);
