@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from './config/schema.js';
 import { type Dashboard, type DashboardOptions, startDashboard } from './dashboard/start.js';
 import { withOwnStores } from './roles.js';
-import { journalOutput } from './observe/journal.js';
 import {
   createLog,
   isJournal,
@@ -46,7 +45,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const { projectRoot } = options;
   const config = withOwnStores(options.config);
   const makeAdapters = await loadAdapters(config.stores);
-  const { log, tap, logState, closeLog } = await openLog(options);
+  const { log, tap, logState, closeLog } = openLog(options);
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -99,14 +98,12 @@ interface OpenLog {
   readonly closeLog: () => Promise<void>;
 }
 
-async function openLog({ config, log, logOutput }: HostOptions): Promise<OpenLog> {
+function openLog({ config, log, logOutput }: HostOptions): OpenLog {
   if (log !== undefined)
     return { log, logState: () => ({ droppedLines: 0, waitingLines: 0 }), closeLog: () => Promise.resolve() };
+  const output = logOutput ?? stdoutOutput();
   // n.b. a file of the log is read by nobody who takes priorities off.
-  const isForJournal = logOutput === undefined && isJournal(config.log.format);
-  const journal = isForJournal ? await journalOutput() : undefined;
-  const output = logOutput ?? journal ?? stdoutOutput();
-  const hasPriorities = isForJournal && journal === undefined;
+  const hasPriorities = logOutput === undefined && isJournal(config.log.format);
   const lines = config.log.publish ? new WrittenLines() : undefined;
   return {
     log: createLog({ node: config.node.name, level: config.log.level, output, lines, hasPriorities }),

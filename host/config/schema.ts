@@ -329,7 +329,7 @@ const log = z.strictObject({
     .enum(['auto', 'json', 'journald'])
     .default('auto')
     .describe(
-      'How lines are written. json: as they are, to standard output. journald: to its socket, each with its priority and fields such as DOMAIN; where that cannot be, to standard output with the priority before it (<4> is a warning), which journald takes off. auto: journald where systemd has connected standard output to it, otherwise json.',
+      'How lines are written to standard output. json: as they are. journald: each with its priority before it (<4> is a warning), which journald takes off. auto: journald where systemd has connected standard output to it, otherwise json.',
     ),
   publish: z
     .boolean()

@@ -13,15 +13,6 @@ export interface LogState {
   readonly code?: string;
 }
 
-/** What takes lines. */
-export interface LogTaker {
-  /** A line as it is taken. */
-  bytesOf(line: string): Buffer;
-  /** Gives how many bytes were taken; throws what `fs.writeSync` throws. */
-  write(bytes: Buffer): number;
-  close(): void;
-}
-
 export interface LogOutputOptions {
   /** Most bytes of lines that wait for the output; further lines are dropped. Default 1 MiB. */
   readonly maxWaitingBytes?: number;
@@ -36,7 +27,7 @@ const STDOUT = 1;
  * the log, not the host. What the output does not take waits here, within bounds; what is beyond them is dropped and counted.
  */
 export class LogOutput {
-  readonly #taker: LogTaker;
+  readonly #fd: number;
   readonly #maxWaitingBytes: number;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
@@ -51,9 +42,9 @@ export class LogOutput {
    */
   onDropped: ((lines: number, code: string) => void) | undefined;
 
-  /** A number: the file descriptor of a file, or of a pipe, socket or terminal that does not block (`O_NONBLOCK`). */
-  constructor(taker: number | LogTaker, { maxWaitingBytes = MAX_WAITING_BYTES }: LogOutputOptions = {}) {
-    this.#taker = typeof taker === 'number' ? descriptorTaker(taker) : taker;
+  /** `fd`: of a file, or of a pipe, socket or terminal that does not block (`O_NONBLOCK`). */
+  constructor(fd: number, { maxWaitingBytes = MAX_WAITING_BYTES }: LogOutputOptions = {}) {
+    this.#fd = fd;
     this.#maxWaitingBytes = maxWaitingBytes;
   }
 
@@ -64,7 +55,7 @@ export class LogOutput {
 
   /** Takes one whole line; what pino asks of a stream. */
   write(line: string): void {
-    const bytes = this.#taker.bytesOf(line);
+    const bytes = Buffer.from(line);
     if (this.#isClosed || (this.#waiting.length > 0 && this.#waitingBytes + bytes.length > this.#maxWaitingBytes)) {
       this.#dropped += 1;
       return;
@@ -84,7 +75,7 @@ export class LogOutput {
     this.#isClosed = true;
     this.#dropped += this.#waiting.length;
     this.#waiting = [];
-    this.#taker.close();
+    if (this.#fd !== STDOUT) closeSync(this.#fd);
   }
 
   #flush(): void {
@@ -107,7 +98,7 @@ export class LogOutput {
     const [first] = this.#waiting;
     if (first === undefined) return false;
     try {
-      const written = this.#taker.write(first);
+      const written = writeSync(this.#fd, first);
       this.#waitingBytes -= written;
       if (written < first.length) this.#waiting[0] = first.subarray(written);
       else this.#waiting.shift();
@@ -117,16 +108,6 @@ export class LogOutput {
       return false;
     }
   }
-}
-
-function descriptorTaker(fd: number): LogTaker {
-  return {
-    bytesOf: (line) => Buffer.from(line),
-    write: (bytes) => writeSync(fd, bytes),
-    close: () => {
-      if (fd !== STDOUT) closeSync(fd);
-    },
-  };
 }
 
 /** Standard output, made so that writing to it does not block. */
@@ -164,18 +145,12 @@ export function isJournal(format: Config['log']['format']): boolean {
 }
 
 /** Priorities of syslog, by the levels of the log. */
-const INFO = 6;
-const PRIORITIES: Readonly<Record<string, number>> = { fatal: 2, error: 3, warn: 4, info: INFO, debug: 7, trace: 7 };
-
-/** The priority of a line, by its level. */
-export function priorityOf(level: unknown): number {
-  return PRIORITIES[String(level)] ?? INFO;
-}
+const PRIORITIES: Readonly<Record<string, number>> = { fatal: 2, error: 3, warn: 4, info: 6, debug: 7, trace: 7 };
 
 /** The line with its priority before it, which journald takes off: https://man7.org/linux/man-pages/man3/sd-daemon.3.html */
 function withPriority(line: string): string {
   const [, level = ''] = /^\{"level":"([a-z]+)"/.exec(line) ?? [];
-  return `<${String(priorityOf(level))}>${line}`;
+  return `<${String(PRIORITIES[level] ?? PRIORITIES['info'])}>${line}`;
 }
 
 export type Log = Logger;
