@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ErrorStatus } from '@beds/sdk';
+import type { FailureClass } from '../host/request/observations.js';
 import {
   type GuardSettings,
   judge,
@@ -19,7 +19,7 @@ const SETTINGS: GuardSettings = {
   ...{ guardP95Ratio: 3, guardMaxP95Ms: 10_000 },
 };
 
-type Failures = Partial<Record<ErrorStatus, number>>;
+type Failures = Partial<Record<FailureClass, number>>;
 
 /** So many requests, all of which took as long, or by bucket. */
 function outcome(requests: number, failures: Failures = {}, tookMs = 2): Outcome {
@@ -152,6 +152,8 @@ describe('the guard', () => {
       outcome(100, { unavailable: 90 }),
       ERRORS,
     ],
+    ['a trigger that fails both', outcome(98, { 'store-fault': 82 }), outcome(900, { 'store-fault': 843 }), undefined],
+    ['a trigger that it alone meets', outcome(98, { 'store-fault': 82 }), outcome(900), ERRORS],
     ['deadlines that it alone overruns', outcome(100, { timeout: 60 }), outcome(100), ERRORS],
     ['deadlines that it overruns with nothing to compare', outcome(100, { timeout: 60 }), outcome(0), ERRORS],
     [

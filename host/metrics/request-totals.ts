@@ -50,7 +50,9 @@ export class RequestTotals {
 }
 
 function outcomesOf({ requests, failures, strays = {} }: Tally): Seen {
-  const failed = Object.entries(failures) as [ErrorStatus, number][];
+  const { 'store-fault': ofStores = 0, ...rest } = failures;
+  const all = ofStores === 0 ? rest : { ...rest, fault: ofStores + (rest.fault ?? 0) };
+  const failed = Object.entries(all) as [ErrorStatus, number][];
   const ok = failed.reduce((left, [, count]) => left - count, requests);
   const stray = Object.values(strays).reduce((sum, count) => sum + count, 0);
   return new Map<RequestOutcome, number>([['ok', ok], ...failed, ...(stray === 0 ? [] : [['stray', stray] as const])]);

@@ -1,4 +1,4 @@
-import { type ErrorStatus, isBedsError } from '@beds/sdk';
+import { type BedsError, type ErrorStatus, isBedsError } from '@beds/sdk';
 import type { ShadowDifference } from '../admin/shown.js';
 
 /** Failures that callers make themselves, as far as one request can tell: what they ask is answered as it should be, with a no. */
@@ -14,6 +14,25 @@ export function isOfCaller(error: unknown): boolean {
   return isBedsError(error) && OF_CALLERS.has(error.status);
 }
 
+/**
+ * The class of an error, where what a database reports and nobody knows is told from a fault of the code: a trigger that the DBA got wrong
+ * fails every version.
+ */
+export type FailureClass = ErrorStatus | 'store-fault';
+
+export function failureClass({ code, status }: BedsError): FailureClass {
+  return code === 'BEDS_STORE_FAULT' ? 'store-fault' : status;
+}
+
+/** Failures that a database which is slow, gone or broken causes too: what they say of code only the version beside it can tell. */
+export const IN_DOUBT: ReadonlySet<string> = new Set([
+  'timeout',
+  'overloaded',
+  'unavailable',
+  'indeterminate',
+  'store-fault',
+] satisfies FailureClass[]);
+
 /** Upper bounds of the latency buckets, milliseconds: a quarter more each time; one more bucket holds what is above the last. */
 export const LATENCY_BOUNDS_MS: readonly number[] = Array.from({ length: 56 }, (_, index) => 0.25 * 1.25 ** index);
 
@@ -22,9 +41,9 @@ export interface Tally {
   readonly generation: number;
   readonly requests: number;
   /** Requests that failed, by the class of the error. */
-  readonly failures: Readonly<Partial<Record<ErrorStatus, number>>>;
+  readonly failures: Readonly<Partial<Record<FailureClass, number>>>;
   /** Faults that no request ended with, such as rejections that nobody handled, by the class of the error. Absent: none. */
-  readonly strays?: Readonly<Partial<Record<ErrorStatus, number>>>;
+  readonly strays?: Readonly<Partial<Record<FailureClass, number>>>;
   /** Requests by latency, see LATENCY_BOUNDS_MS; counted only while a candidate is under observation beside it. */
   readonly latency: readonly number[];
 }
@@ -136,8 +155,8 @@ export class OperationUsage extends CallCounts {
 
 /** Counts how the requests of one generation end; a `Tally` in the making. On the path of every request. */
 export class RequestCounts {
-  readonly #failures: Partial<Record<ErrorStatus, number>> = {};
-  readonly #strays: Partial<Record<ErrorStatus, number>> = {};
+  readonly #failures: Partial<Record<FailureClass, number>> = {};
+  readonly #strays: Partial<Record<FailureClass, number>> = {};
   readonly #latency: number[] = Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0);
   #requests = 0;
   #failed = 0;
@@ -162,7 +181,7 @@ export class RequestCounts {
     usage?.ended(ms, true);
   }
 
-  failedWith(status: ErrorStatus, usage?: CallCounts, ms = 0): void {
+  failedWith(status: FailureClass, usage?: CallCounts, ms = 0): void {
     usage?.ended(ms, OF_CALLERS.has(status));
     this.#requests += 1;
     this.#failed += 1;
@@ -170,7 +189,7 @@ export class RequestCounts {
   }
 
   /** The code left a fault behind that no request ended with. */
-  strayed(status: ErrorStatus): void {
+  strayed(status: FailureClass): void {
     this.#strayed += 1;
     this.#strays[status] = (this.#strays[status] ?? 0) + 1;
   }

@@ -21,7 +21,7 @@ import {
   type OperationResult,
   toReplyError,
 } from './encode.js';
-import type { CallerBook, Observations, UsageCount } from './observations.js';
+import { type CallerBook, failureClass, type Observations, type UsageCount } from './observations.js';
 import { type Operation, type OperationInput, requireAccess } from './operation.js';
 import type { Answer, PendingRequest } from './pending-request.js';
 import type { PoisonTracker } from './poison-tracker.js';
@@ -566,7 +566,7 @@ export class RequestPath implements ContextHost {
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
     if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH')
-      generation?.counts.failedWith(failure.status, usage, performance.now() - receivedAtMs);
+      generation?.counts.failedWith(failureClass(failure), usage, performance.now() - receivedAtMs);
     if (failure.status === 'fault') reportFault(causeOf(failure) ?? failure, attempt);
     return failure;
   }
@@ -784,7 +784,7 @@ async function countCalled({ generation }: Target, running: Promise<OperationRes
     generation.counts.succeeded();
     return result;
   } catch (error) {
-    generation.counts.failedWith(toReplyError(error).status);
+    generation.counts.failedWith(failureClass(toReplyError(error)));
     throw error;
   }
 }

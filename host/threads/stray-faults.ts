@@ -1,8 +1,8 @@
-import type { ErrorStatus } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
 import { isError, textOf, wordsFor } from '../errors/thrown.js';
 import { publishFault, publishTemplateLog } from '../observe/channels.js';
 import { toReplyError } from '../request/encode.js';
+import { type FailureClass, failureClass, IN_DOUBT } from '../request/observations.js';
 import { handedTo, type ServingGeneration } from '../request/serving-generation.js';
 import { generationFile } from '../template/compile.js';
 import { framesOf, mapStack } from '../template/map-stack.js';
@@ -40,7 +40,7 @@ export class StrayFaults {
       return;
     }
     const { domain, version, source } = generation;
-    generation.counts.strayed(statusOf(error));
+    generation.counts.strayed(classOf(error));
     publishFault({ where, error: mapStack(error, source), domain, version, hash: source.hash });
   }
 
@@ -92,9 +92,7 @@ function isOfHost(error: unknown): boolean {
 }
 
 /** n.b. what a promise was rejected with is not what a caller was told: that nobody handled it is the fault. */
-function statusOf(error: unknown): ErrorStatus {
-  const { status } = toReplyError(error);
-  return status === 'timeout' || status === 'overloaded' || status === 'unavailable' || status === 'indeterminate'
-    ? status
-    : 'fault';
+function classOf(error: unknown): FailureClass {
+  const found = failureClass(toReplyError(error));
+  return IN_DOUBT.has(found) ? found : 'fault';
 }

@@ -517,8 +517,8 @@ function writerLock(
     return lockStep({ record, key, value }, { path: step.path, shapes });
   }
   options.findings.error(step.path, 'unanchored', {
-    message: `actions decide by all of ${'record' in step ? step.record : 'it'} of one ${record}, and this writes those of several: lock it as they do.`,
-    example: `{"op": "for_each_row", "record": "${record}", "as": "one", …} around it, and "${via} = one.${key ?? 'id'}" in its where`,
+    message: `an action decides by all of ${'record' in step ? step.record : 'it'} of one ${record}, so who writes one locks its ${record} first; this step may write those of several.`,
+    example: `{"op": "for_each_row", "record": "${record}", "as": "one", "where": …} around this step, and "${via} = one.${key ?? 'id'} and …" in its where`,
   });
   return undefined;
 }

@@ -1,14 +1,13 @@
-import type { ErrorStatus } from '@beds/sdk';
 import type { Config } from '../../config/schema.js';
-import { LATENCY_BOUNDS_MS, OF_CALLERS } from '../../request/observations.js';
+import { type FailureClass, IN_DOUBT, LATENCY_BOUNDS_MS, OF_CALLERS } from '../../request/observations.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
 
 /** How the requests of one version ended over some time, on all threads. */
 export interface Outcome {
   readonly requests: number;
-  readonly failures: Readonly<Partial<Record<ErrorStatus, number>>>;
+  readonly failures: Readonly<Partial<Record<FailureClass, number>>>;
   /** Faults that no request ended with, see `Tally`. */
-  readonly strays?: Readonly<Partial<Record<ErrorStatus, number>>>;
+  readonly strays?: Readonly<Partial<Record<FailureClass, number>>>;
   /** Requests by latency, see LATENCY_BOUNDS_MS. */
   readonly latency: readonly number[];
 }
@@ -31,14 +30,6 @@ const Z = 1.96;
 const LATENCY_SAMPLE_FACTOR = 5;
 /** Two fast versions differ by noise: a slower one must be slower by this much besides the ratio. */
 const P95_FLOOR_MS = 10;
-/** Failures that a database which is slow or gone causes too: what they say of code only the version beside it can tell. */
-const IN_DOUBT: ReadonlySet<string> = new Set([
-  'timeout',
-  'overloaded',
-  'unavailable',
-  'indeterminate',
-] satisfies ErrorStatus[]);
-
 /**
  * What speaks against a candidate, compared with the version that serves over the same time; undefined: nothing (yet).
  * A rate counts by the lower bound of its Wilson interval, so that a few failures among few requests are no verdict.
@@ -75,7 +66,7 @@ function judgeErrors(candidate: Outcome, active: Outcome, settings: GuardSetting
         code: OF_CALLERS.has(status) ? 'BEDS_ROLLOUT_GUARD_REFUSALS' : 'BEDS_ROLLOUT_GUARD_ERRORS',
       },
       count,
-      active.failures[status as ErrorStatus] ?? 0,
+      active.failures[status as FailureClass] ?? 0,
     ),
   );
   return classes.find((finding) => finding !== undefined);

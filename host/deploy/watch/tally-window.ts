@@ -1,11 +1,10 @@
-import type { ErrorStatus } from '@beds/sdk';
-import { LATENCY_BOUNDS_MS, type Tally } from '../../request/observations.js';
+import { type FailureClass, LATENCY_BOUNDS_MS, type Tally } from '../../request/observations.js';
 import type { Outcome } from './guard.js';
 
 /** What the tallies of one thread say, by generation. */
 export type ThreadTallies = ReadonlyMap<string, readonly Tally[]>;
 
-type Counts = Readonly<Partial<Record<ErrorStatus, number>>>;
+type Counts = Readonly<Partial<Record<FailureClass, number>>>;
 
 const NO_LATENCY: readonly number[] = new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0);
 const NOTHING: Outcome = { requests: 0, failures: {}, strays: {}, latency: NO_LATENCY };
@@ -80,10 +79,10 @@ function sum(a: Outcome, b: Outcome, without: Outcome = NOTHING): Outcome {
 }
 
 function sumCounts(added: readonly (Counts | undefined)[], without: Counts = {}): Counts {
-  const result: Partial<Record<ErrorStatus, number>> = {};
+  const result: Partial<Record<FailureClass, number>> = {};
   const count = (counts: Counts, factor: number): void => {
     for (const [name, value] of Object.entries(counts)) {
-      const status = name as ErrorStatus;
+      const status = name as FailureClass;
       result[status] = (result[status] ?? 0) + factor * value;
     }
   };
