@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import type { Json } from '@beds/sdk';
 import { type Change, type Me, ORDERS, type OrderOutcome } from '../host/dashboard/contract.js';
@@ -504,11 +504,15 @@ describe('a bundle', () => {
   it('takes no room any more when its sender gave up while it was asked who he is', async (t) => {
     const { origin, ask, nodes } = await room(t);
     // n.b. so short that they are asked about each time.
-    const signedIn = (): Json => ({
-      ...{ token: `bs_${'a'.repeat(43)}`, refresh: `br_${'a'.repeat(64)}` },
-      user: { id: 'ann', name: 'Ann', roles: ['operator'] },
-      expiresAt: Date.now() + 60_000,
-    });
+    let sender: Socket | undefined;
+    const signedIn = (): Json => {
+      sender?.destroy();
+      return {
+        ...{ token: `bs_${'a'.repeat(43)}`, refresh: `br_${'a'.repeat(64)}` },
+        user: { id: 'ann', name: 'Ann', roles: ['operator'] },
+        expiresAt: Date.now() + 60_000,
+      };
+    };
     const asked = await serveKept(nodes, { 'sessions.signIn': signedIn, 'sessions.refresh': signedIn });
     const answer = await ask('/api/sign-in', { body: { name: 'ann', password: 'x' } });
     const cookie = (answer.headers.get('set-cookie') ?? '').replace(/;.*/, '');
@@ -516,9 +520,11 @@ describe('a bundle', () => {
     const head = `POST /api/order HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${origin}\r\nContent-Type: application/json\r\nCookie: ${cookie}\r\nContent-Length: 1000000\r\n\r\n{"id":`;
     for (let time = 0; time < 8; time += 1) {
       const before = asked.length;
-      const socket = connect(Number(port), hostname, () => socket.write(head, () => socket.destroy()));
+      const socket = connect(Number(port), hostname, () => socket.write(head));
+      sender = socket;
       await eventually('it was asked who he is', () => asked.length > before);
     }
+    sender = undefined;
     await eventually('there is room', async () => !(await spoken(origin, head)).startsWith('HTTP/1.1 429 '), 5_000);
   });
 });
@@ -643,13 +649,20 @@ describe('a viewer', () => {
       return (answer.headers.get('set-cookie') ?? '').replace(/;.*/, '');
     };
     const [viewer, operator] = [await cookieOf('vera'), await cookieOf('ann')];
-    const asking = Array.from({ length: 60 }, (_, n) => ask(`/api/domains/d${String(n)}`, { cookie: viewer }));
-    const other = await ask('/api/domains/notes', { cookie: operator });
-    assert.equal(other.status, 200);
-    assert.match(await other.text(), /"domain":"notes"/);
-    const statuses = (await Promise.all(asking)).map(({ status }) => status);
-    assert.deepEqual([...new Set(statuses)].sort(), [200, 429]);
-    assert.ok(statuses.filter((status) => status === 200).length >= 10);
+    // n.b. on a busy machine they arrive one after the other, and are answered so.
+    await eventually('some of what he asks at once is turned away', async () => {
+      const asking = Array.from({ length: 60 }, (_, n) => ask(`/api/domains/d${String(n)}`, { cookie: viewer }));
+      const other = await ask('/api/domains/notes', { cookie: operator });
+      assert.equal(other.status, 200);
+      assert.match(await other.text(), /"domain":"notes"/);
+      const statuses = (await Promise.all(asking)).map(({ status }) => status);
+      assert.ok(
+        statuses.every((status) => status === 200 || status === 429),
+        String(statuses),
+      );
+      assert.ok(statuses.filter((status) => status === 200).length >= 10);
+      return statuses.includes(429);
+    });
     assert.equal((await ask('/api/domains/d1', { cookie: viewer })).status, 200, 'who waits may ask again');
     assert.equal((await ask('/api/domains/NO%20NAME', { cookie: viewer })).status, 404);
 
