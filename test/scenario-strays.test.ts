@@ -127,7 +127,8 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
     ['an error that holds 2^28 letters', `Object.assign(new Error('x'), { more: 'x'.repeat(2 ** 28) })`],
     ['an error made from one of 2^28 letters', `new Error('x', { cause: new Error('x'.repeat(2 ** 28)) })`],
     ['a text of 2^28 letters', `'x'.repeat(2 ** 28)`],
-    ['a list of a million texts', `new Array(1e6).fill('x'.repeat(200))`],
+    // n.b. of what is no error and is caught by nobody V8 itself makes a text: a longer one would fill the heap.
+    ['a list of a hundred thousand texts', `new Array(1e5).fill('x'.repeat(200))`],
     [
       'an error of BEDS that no reply holds',
       `Object.assign(new Error('x'.repeat(5e7)), { [Symbol.for('beds.error')]: true, code: 'BEDS_TEMPLATE_CONFLICT', status: 'conflict', verdict: 'ack', retryable: false })`,

@@ -4,7 +4,7 @@
  * Letters of what was thrown that anybody looks at. It may have half a billion, which whoever searches it or sends it to another thread
  * copies once more: that is more than the heap of a thread has, and V8 ends the whole process for it.
  */
-const MOST_LETTERS = 1_048_576;
+const MOST_LETTERS = 4_194_304;
 
 /** `instanceof Error`, for what may be a proxy. */
 export function isError(thrown: unknown): thrown is Error {

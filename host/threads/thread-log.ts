@@ -29,7 +29,7 @@ const THREAD_JOIN_MS = 1_000;
 const FRAME = /^\s+at .*$/m;
 const UNWRITABLE = 'it holds what cannot be written';
 /** The fields of a line are written, and sent to another thread, as a whole: of more than this neither is tried. */
-const MOST_LETTERS_OF_FIELDS = 1_048_576;
+const MOST_LETTERS_OF_FIELDS = 4_194_304;
 
 /**
  * Subscribes to what happens in this thread and sends it to the supervisor's log; faults become events as well. What it
