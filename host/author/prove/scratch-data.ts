@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { CheckedSpecification, Formula } from '#sdk/spec';
-import type { Collection, Db, Document, MongoServerError } from 'mongodb';
+import type { Db, Document } from 'mongodb';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 
 /** A database that exists for one proof, as its administrator sees it. What the server cannot show is said in `notProved`. */
@@ -174,25 +173,6 @@ interface Move {
   readonly fixed: ReadonlySet<string>;
 }
 
-/** Tries to empty a collection, and milliseconds between them. */
-const [TRIES, BETWEEN_MS] = [5, 100];
-
-/**
- * Deletes all documents. n.b. a transaction that gave way to another one is ended a little after its caller was told so, and the stand-in of
- * the tests fails whoever deletes the same documents meanwhile, without a code.
- */
-async function emptied(collection: Collection): Promise<void> {
-  for (let left = TRIES; ; left -= 1) {
-    try {
-      await collection.deleteMany({});
-      return;
-    } catch (error) {
-      if (left === 1 || (error as Partial<MongoServerError>).code !== undefined) throw error;
-      await pause(BETWEEN_MS);
-    }
-  }
-}
-
 /** On MongoDB. `isDay` says which fields hold a day: a day is stored as its midnight, and as a text. */
 export function scratchMongodb(db: Db, isDay: (field: string) => boolean): Scratch {
   const kept = new Map<string, ReadonlyMap<string, readonly Document[]>>();
@@ -201,7 +181,7 @@ export function scratchMongodb(db: Db, isDay: (field: string) => boolean): Scrat
     return all.map(({ name }) => name).filter((name) => !name.startsWith('system.') && !name.startsWith('beds_'));
   };
   const fill = async (name: string, documents: readonly Document[]): Promise<void> => {
-    await emptied(db.collection(name));
+    await db.collection(name).deleteMany({});
     if (documents.length > 0) await db.collection(name).insertMany([...documents], { bypassDocumentValidation: true });
   };
   const moved = (value: unknown, field: string, by: Move): unknown => {
