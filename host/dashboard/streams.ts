@@ -7,6 +7,8 @@ import { accountOf, type Identities, type Person, tokensOf } from './identities.
 interface Stream {
   readonly response: ServerResponse;
   readonly person: Person;
+  /** Whether it ends before its token does, so that the browser comes back with the next one. n.b. one that came back with the same token stays. */
+  readonly isRenewed: boolean;
   /** Of the board, that was sent last. */
   revision: number;
   /** Milliseconds since 1970: since then the browser takes nothing. */
@@ -55,7 +57,9 @@ export class Streams {
     const ofAccount = [...this.#streams].filter((each) => accountOf(each.person) === account).length;
     if (this.#streams.size >= MAX_STREAMS || ofAccount >= MAX_OF_ACCOUNT)
       throw dashboardErrors.make('BEDS_DASHBOARD_TOO_MANY');
-    const stream: Stream = { response, person, revision: this.#board.revisionOf(since), stuckSinceMs: undefined };
+    const isRenewed = !isSoonOver(person, Date.now());
+    const revision = this.#board.revisionOf(since);
+    const stream: Stream = { response, person, isRenewed, revision, stuckSinceMs: undefined };
     response.writeHead(200, { ...headersOf(response), 'content-type': 'text/event-stream; charset=utf-8' });
     response.write('retry: 1000\n\n');
     this.#streams.add(stream);
@@ -100,7 +104,7 @@ export class Streams {
     const now = Date.now();
     for (const stream of this.#streams) {
       if (stream.stuckSinceMs !== undefined && now - stream.stuckSinceMs > STUCK_MS) stream.response.destroy();
-      else if (isSoonOver(stream.person, now)) this.#close(stream);
+      else if (stream.isRenewed && isSoonOver(stream.person, now)) this.#close(stream);
       else this.#write(stream, 'event: beat\ndata: {}\n\n');
       if (!this.#streams.has(stream)) continue;
       this.#identities.check(stream.person).catch(() => {

@@ -140,13 +140,17 @@ function templateOf({ level, domain = '', message, cause = '' }: TappedLine): st
   return `${String(level)} ${domain} ${cause} ${message.slice(0, 300).replaceAll(/"[^"]*"|[0-9a-f]{8,}|\d+/g, '#')}`;
 }
 
-const FRAME = /^\s+at .*?\(?([^()\s]+:\d+:\d+)\)?$/m;
+const FRAME = /^[ \t]+at .*?\(?([^()\s]+:\d+:\d+)\)?$/m;
 /** The author's files are named by what they were built from, or by their bundle; those of the host and of Node by where they are. */
-const AUTHORS_FRAME = /^\s+at (?:async )?(?:.*\()?(?!\/|file:|node:|[A-Za-z]:\\)([^()\s]+:\d+:\d+)\)?$/m;
+const AUTHORS_FRAME = /^[ \t]+at (?:async )?(?:.*\()?(?!\/|file:|node:|[A-Za-z]:\\)([^()\s]+:\d+:\d+)\)?$/m;
+
+/** Callers may have written what stands before the frames. */
+const MOST_LETTERS = 8_192;
 
 /** File and line of a stack: of the author's code, where there is any. */
 export function placeOf(stack: string): string | undefined {
-  return AUTHORS_FRAME.exec(stack)?.[1] ?? FRAME.exec(stack)?.[1];
+  const begin = stack.slice(0, MOST_LETTERS);
+  return AUTHORS_FRAME.exec(begin)?.[1] ?? FRAME.exec(begin)?.[1];
 }
 
 /** A short name for what tells a cause from others. */

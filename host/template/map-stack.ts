@@ -10,7 +10,7 @@ export interface MappedFile {
   readonly sourceMap: string;
 }
 
-const FRAME = /((?:beds|file):\/\/[^\s()]+?):(\d+):(\d+)/g;
+const FRAME = /((?:beds|file):\/\/[^\s()]{1,1000}?):(\d+):(\d+)/g;
 
 /**
  * The stack of an error with the author's file and line in place of the bundle's. Parses the map when an error is reported,

@@ -94,5 +94,5 @@ function isOfHost(error: unknown): boolean {
 /** n.b. what a promise was rejected with is not what a caller was told: that nobody handled it is the fault. */
 function classOf(error: unknown): FailureClass {
   const found = failureClass(toReplyError(error));
-  return IN_DOUBT.has(found) ? found : 'fault';
+  return IN_DOUBT.has(found) && found !== 'store-fault' ? found : 'fault';
 }

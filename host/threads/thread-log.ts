@@ -26,7 +26,9 @@ type Fields = LogMessage['fields'];
 
 /** The supervisor joins the lines of all threads for longer; this keeps a flood away from it. */
 const THREAD_JOIN_MS = 1_000;
-const FRAME = /^\s+at .*$/m;
+const FRAME = /^[ \t]+at .*$/m;
+/** Letters of a stack in which its first frame is looked for: callers may have written what stands before it. */
+const LOOKED_AT = 8_192;
 const UNWRITABLE = 'it holds what cannot be written';
 /** The fields of a line are written, and sent to another thread, as a whole: of more than this neither is tried. */
 const MOST_LETTERS_OF_FIELDS = 4_194_304;
@@ -107,7 +109,7 @@ function writerOf(domain = 'the host', version = ''): string {
 
 /** Which faults are the same: not what they say, which may be of the request, but their code and where they were made. */
 function causeOfFault(error: unknown): readonly string[] {
-  return [textOf(error, 'code') ?? '', FRAME.exec(stackOf(error))?.[0] ?? ''];
+  return [textOf(error, 'code') ?? '', FRAME.exec(stackOf(error).slice(0, LOOKED_AT))?.[0] ?? ''];
 }
 
 function stackOf(error: unknown): string {
@@ -143,6 +145,9 @@ function leftOf(value: unknown, letters: number, seen = new Set<object>()): numb
     return left;
   } catch {
     return -1;
+  } finally {
+    // n.b. what stands in several places is written in each of them: only circles are not.
+    seen.delete(value);
   }
 }
 

@@ -245,13 +245,13 @@ export interface StoreObject {
   readonly problem?: string;
 }
 
-/** Databases and hosts, as an author reaches them: the code of the host itself, so that both say the same. */
 export interface CollectionsRequest {
   readonly wanted: readonly string[];
   /** Most documents that are read of each. */
   readonly sample: number;
 }
 
+/** Databases and hosts, as an author reaches them: the code of the host itself, so that both say the same. */
 export interface AuthorTools {
   /** Throws BEDS_CONFIG_INVALID. */
   settings(): AuthorSettings;

@@ -383,13 +383,12 @@ class Anchoring {
    * already. The rule that no two share it would refuse all but one of those that look at once.
    */
   #choose({ record, where }: Filtered): void {
-    const { action, model, remember } = this.#options;
+    const { action, model } = this.#options;
     const fixed = equalities(where, record).map(({ field }) => field.field);
     const fields = this.#uniqueIn(record, fixed);
     const isTaken = (write: Write): boolean =>
       write.record === record && (write.kind === 'insert' || fields.some((field) => write.fields.includes(field)));
     if (fields.length === 0 || footprintsOf(model).get(action.name)?.writes.some(isTaken) !== true) return;
-    remember({ record, fields }, { record });
     this.#chosenFrom.add(record);
   }
 

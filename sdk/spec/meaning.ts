@@ -39,7 +39,7 @@ export function lockOrder(records: readonly RecordDraft[]): readonly string[] {
 /** What an action guards by checks must not have a way round: no standard operation writes the same. */
 export function checkGuards({ records, actions }: Model, findings: Findings): void {
   for (const action of actions) {
-    const free = unjudgedInserts(action.steps);
+    const free = unjudgedInserts(action.steps, records);
     let check: CheckedStep | undefined;
     for (const step of flatSteps(action.steps)) {
       if (step.op === 'check') check ??= step;
@@ -52,20 +52,37 @@ export function checkGuards({ records, actions }: Model, findings: Findings): vo
  * What goes into a record that the action itself makes, and comes from nothing that a check looks at: the checks guard that record, and
  * such a part of it may come later as well.
  */
-function unjudgedInserts(steps: readonly CheckedStep[]): readonly CheckedStep[] {
+function unjudgedInserts(steps: readonly CheckedStep[], records: readonly RecordDraft[]): readonly CheckedStep[] {
   const placed = placesOf(steps, []);
+  const checks = placed.filter(({ step }) => step.op === 'check');
+  // n.b. who calls, or when, is asked of all that follows.
+  if (checks.some(({ names }) => names.length === 0)) return [];
   const made = placed.flatMap(({ step }) => (step.op === 'insert' && step.as !== undefined ? [step.as] : []));
-  const judged = new Set(placed.flatMap(({ step, names }) => (step.op === 'check' ? names : [])));
+  const judged = new Set(checks.flatMap(({ names }) => names));
+  // What a judged value is made from is judged, and what is made from it.
   for (let known = -1; known < judged.size;) {
     known = judged.size;
-    for (const { binds, names } of placed) {
-      if (binds.some((name) => judged.has(name))) names.forEach((name) => judged.add(name));
-    }
+    const isJudged = (name: string): boolean => judged.has(name);
+    const reached = placed.flatMap(({ binds, names }) => {
+      if (binds.some(isJudged)) return [...binds, ...names];
+      return names.some(isJudged) ? binds : [];
+    });
+    for (const name of reached) judged.add(name);
   }
+  const isTotalled = (record: string): boolean =>
+    records.some(({ fields }) =>
+      fields.some(
+        ({ rollup, computed }) =>
+          rollup?.child === record ||
+          (computed !== undefined && partsOf(computed).some((part) => part.node === 'set' && part.record === record)),
+      ),
+    );
   return placed.flatMap(({ step, names }) => {
-    const isInMade =
-      step.op === 'insert' && step.set.some(({ value }) => namesIn(value).some((one) => made.includes(one)));
-    const isJudged = names.some((name) => judged.has(name)) || (step.op === 'insert' && judged.has(allOf(step.record)));
+    if (step.op !== 'insert' || isTotalled(step.record)) return [];
+    const owner = records.find(({ name }) => name === step.record)?.spec.part_of;
+    const own = step.set.find(({ name }) => name === owner)?.value;
+    const isInMade = own !== undefined && namesIn(own).some((one) => made.includes(one));
+    const isJudged = names.some((name) => judged.has(name)) || judged.has(allOf(step.record));
     return isInMade && !isJudged ? [step] : [];
   });
 }
@@ -231,6 +248,8 @@ function showsAll(read: Formula, asked: readonly (Formula | undefined)[], record
 interface Need {
   readonly record: string;
   readonly equal: readonly string[];
+  /** Those of `equal` of which every record that is found has one value. */
+  readonly fixed?: readonly string[];
   readonly then: readonly { readonly name: string; readonly direction: Direction }[];
   readonly why: string;
 }
@@ -246,8 +265,8 @@ export function indexesOf(record: RecordDraft, needs: readonly Need[]): readonly
   // What names one record finds it by itself. n.b. where only some count, MongoDB keeps what is unique in a field of its own.
   const isWhole = record.spec.soft_delete !== true && record.expires === undefined;
   const naming = isWhole ? covered : [record.key];
-  const isNamed = ({ equal }: Need): boolean =>
-    naming.some((key) => key.length > 0 && key.every((name) => equal.includes(name)));
+  const isNamed = ({ fixed = [] }: Need): boolean =>
+    naming.some((key) => key.length > 0 && key.every((name) => fixed.includes(name)));
   const own = [...needs, ...ownNeeds(record)]
     .filter((need) => need.record === record.name && !isNamed(need))
     .map((need) => {
@@ -349,6 +368,7 @@ function need(
   const own = (formula: Formula): string | undefined =>
     formula.node === 'field' && formula.row === row && formula.path.length === 0 ? formula.field : undefined;
   const equal: string[] = [];
+  const fixed: string[] = [];
   const ranges: { name: string; direction: Direction }[] = [];
   // "not given(:zone) or zone = :zone" filters by zone where it is given.
   const parts = where.flatMap((part) =>
@@ -361,6 +381,7 @@ function need(
       const name = left !== undefined && right !== undefined ? undefined : (left ?? right);
       if (name !== undefined && part.op === '=') equal.push(name);
       else if (name !== undefined) ranges.push({ name, direction: 'asc' });
+      if (name !== undefined && part.op === '=' && where.includes(part)) fixed.push(name);
     }
     const listed = (part.node === 'in' || part.node === 'is_null') && !part.not ? own(part.of) : undefined;
     if (listed !== undefined) equal.push(listed);
@@ -372,6 +393,7 @@ function need(
   return {
     record,
     equal,
+    fixed,
     why,
     then: isWhole && known.length > 0 && range === undefined ? known : range === undefined ? [] : [range],
   };
