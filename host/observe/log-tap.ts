@@ -149,8 +149,8 @@ const MOST_LETTERS = 8_192;
 
 /** File and line of a stack: of the author's code, where there is any. */
 export function placeOf(stack: string): string | undefined {
-  const begin = stack.slice(0, MOST_LETTERS);
-  return AUTHORS_FRAME.exec(begin)?.[1] ?? FRAME.exec(begin)?.[1];
+  const end = stack.slice(-MOST_LETTERS);
+  return AUTHORS_FRAME.exec(end)?.[1] ?? FRAME.exec(end)?.[1];
 }
 
 /** A short name for what tells a cause from others. */
