@@ -144,12 +144,16 @@ const FRAME = /^[ \t]+at .*?\(?([^()\s]+:\d+:\d+)\)?$/m;
 /** The author's files are named by what they were built from, or by their bundle; those of the host and of Node by where they are. */
 const AUTHORS_FRAME = /^[ \t]+at (?:async )?(?:.*\()?(?!\/|file:|node:|[A-Za-z]:\\)([^()\s]+:\d+:\d+)\)?$/m;
 
-/** Callers may have written what stands before the frames. */
-const MOST_LETTERS = 8_192;
+/** Letters at the end of a stack in which frames are looked for: callers may have written what stands before them. */
+const END_OF_STACK = 8_192;
+
+export function endOfStack(stack: string): string {
+  return stack.slice(-END_OF_STACK);
+}
 
 /** File and line of a stack: of the author's code, where there is any. */
 export function placeOf(stack: string): string | undefined {
-  const end = stack.slice(-MOST_LETTERS);
+  const end = endOfStack(stack);
   return AUTHORS_FRAME.exec(end)?.[1] ?? FRAME.exec(end)?.[1];
 }
 

@@ -43,7 +43,7 @@ export interface Tally {
   /** Requests that failed, by the class of the error. */
   readonly failures: Readonly<Partial<Record<FailureClass, number>>>;
   /** Faults that no request ended with, such as rejections that nobody handled, by the class of the error. Absent: none. */
-  readonly strays?: Readonly<Partial<Record<FailureClass, number>>>;
+  readonly strays?: Readonly<Partial<Record<ErrorStatus, number>>>;
   /** Requests by latency, see LATENCY_BOUNDS_MS; counted only while a candidate is under observation beside it. */
   readonly latency: readonly number[];
 }
@@ -156,7 +156,7 @@ export class OperationUsage extends CallCounts {
 /** Counts how the requests of one generation end; a `Tally` in the making. On the path of every request. */
 export class RequestCounts {
   readonly #failures: Partial<Record<FailureClass, number>> = {};
-  readonly #strays: Partial<Record<FailureClass, number>> = {};
+  readonly #strays: Partial<Record<ErrorStatus, number>> = {};
   readonly #latency: number[] = Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0);
   #requests = 0;
   #failed = 0;
@@ -189,7 +189,7 @@ export class RequestCounts {
   }
 
   /** The code left a fault behind that no request ended with. */
-  strayed(status: FailureClass): void {
+  strayed(status: ErrorStatus): void {
     this.#strayed += 1;
     this.#strays[status] = (this.#strays[status] ?? 0) + 1;
   }

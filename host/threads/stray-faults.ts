@@ -1,8 +1,9 @@
+import type { ErrorStatus } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
 import { isError, textOf, wordsFor } from '../errors/thrown.js';
 import { publishFault, publishTemplateLog } from '../observe/channels.js';
 import { toReplyError } from '../request/encode.js';
-import { type FailureClass, failureClass, IN_DOUBT } from '../request/observations.js';
+import { IN_DOUBT } from '../request/observations.js';
 import { handedTo, type ServingGeneration } from '../request/serving-generation.js';
 import { generationFile } from '../template/compile.js';
 import { framesOf, mapStack } from '../template/map-stack.js';
@@ -40,7 +41,7 @@ export class StrayFaults {
       return;
     }
     const { domain, version, source } = generation;
-    generation.counts.strayed(classOf(error));
+    generation.counts.strayed(statusOf(error));
     publishFault({ where, error: mapStack(error, source), domain, version, hash: source.hash });
   }
 
@@ -92,7 +93,7 @@ function isOfHost(error: unknown): boolean {
 }
 
 /** n.b. what a promise was rejected with is not what a caller was told: that nobody handled it is the fault. */
-function classOf(error: unknown): FailureClass {
-  const found = failureClass(toReplyError(error));
-  return IN_DOUBT.has(found) && found !== 'store-fault' ? found : 'fault';
+function statusOf(error: unknown): ErrorStatus {
+  const { status } = toReplyError(error);
+  return IN_DOUBT.has(status) ? status : 'fault';
 }

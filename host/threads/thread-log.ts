@@ -16,7 +16,7 @@ import {
   writesChannel,
 } from '../observe/channels.js';
 import { JoinedLines, joinedText } from '../observe/joined-lines.js';
-import { causeOf, placeOf } from '../observe/log-tap.js';
+import { causeOf, endOfStack, placeOf } from '../observe/log-tap.js';
 import type { Log } from '../observe/log.js';
 import { traceIdOf } from '../observe/trace.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
@@ -27,8 +27,6 @@ type Fields = LogMessage['fields'];
 /** The supervisor joins the lines of all threads for longer; this keeps a flood away from it. */
 const THREAD_JOIN_MS = 1_000;
 const FRAME = /^[ \t]+at .*$/m;
-/** Letters at the end of a stack in which its first frame is looked for: callers may have written what stands before it. */
-const LOOKED_AT = 8_192;
 const UNWRITABLE = 'it holds what cannot be written';
 /** The fields of a line are written, and sent to another thread, as a whole: of more than this neither is tried. */
 const MOST_LETTERS_OF_FIELDS = 4_194_304;
@@ -109,7 +107,7 @@ function writerOf(domain = 'the host', version = ''): string {
 
 /** Which faults are the same: not what they say, which may be of the request, but their code and where they were made. */
 function causeOfFault(error: unknown): readonly string[] {
-  return [textOf(error, 'code') ?? '', FRAME.exec(stackOf(error).slice(-LOOKED_AT))?.[0] ?? ''];
+  return [textOf(error, 'code') ?? '', FRAME.exec(endOfStack(stackOf(error)))?.[0] ?? ''];
 }
 
 function stackOf(error: unknown): string {

@@ -221,11 +221,11 @@ function isLocked(
 export function anchorActions(model: Model, findings: Findings, ranks: readonly string[]): AnchoredActions {
   const inOrder = orderOf(ranks);
   const anchors = new Map<string, Anchor[]>();
-  const remember = (looked: Looked, anchor: Omit<Anchor, 'fields'>): void => {
-    const all = anchors.get(looked.record) ?? [];
+  const remember = (set: SetFormula, anchor: Omit<Anchor, 'fields'>): void => {
+    const all = anchors.get(set.record) ?? [];
     const same = all.find(({ record, via }) => record === anchor.record && via === anchor.via);
-    const fields = [...new Set([...(same?.fields ?? []), ...looked.fields])];
-    anchors.set(looked.record, [...all.filter((one) => one !== same), { ...anchor, fields }]);
+    const fields = [...new Set([...(same?.fields ?? []), ...fieldsOf(set)])];
+    anchors.set(set.record, [...all.filter((one) => one !== same), { ...anchor, fields }]);
   };
   const anchored = new Map(
     model.actions.map(
@@ -256,13 +256,7 @@ interface AnchoringOptions {
   readonly model: Model;
   readonly findings: Findings;
   readonly action: ActionDraft;
-  readonly remember: (looked: Looked, anchor: Omit<Anchor, 'fields'>) => void;
-}
-
-/** What an action decides by: so it must not change meanwhile. */
-interface Looked {
-  readonly record: string;
-  readonly fields: readonly string[];
+  readonly remember: (set: SetFormula, anchor: Omit<Anchor, 'fields'>) => void;
 }
 
 class Anchoring {
@@ -316,14 +310,14 @@ class Anchoring {
     const { model, findings, remember } = this.#options;
     const { shapes } = model;
     if (locked.whole.has(set.record)) {
-      remember({ record: set.record, fields: fieldsOf(set) }, { record: set.record });
+      remember(set, { record: set.record });
       return undefined;
     }
     const fixed = equalities(set.where, set.record);
     const references = this.#referencesIn(set);
     const held = references.find(({ record, value }) => isLocked(locked, { record, value, shapes }));
     if (held !== undefined) {
-      remember({ record: set.record, fields: fieldsOf(set) }, { record: held.record, via: held.field });
+      remember(set, { record: held.record, via: held.field });
       return undefined;
     }
     if (
@@ -357,7 +351,7 @@ class Anchoring {
       });
       return undefined;
     }
-    remember({ record: set.record, fields: fieldsOf(set) }, { record: first.record, via: first.field });
+    remember(set, { record: first.record, via: first.field });
     return { step: lockStep(first, { path: step.path, shapes }), key: keyId(first.record, first.value) };
   }
 
